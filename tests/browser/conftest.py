@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from sqlalchemy import delete, select, update
 
 from labeler.accounts import sessions
@@ -58,13 +58,20 @@ FLAGS = (
 IMAGES = 60
 RULES = replace(PLAIN_RULES, required_votes=50, vote_cap=50)
 START_S = 180
+RETRIES = 1
+WAIT_MS = 60_000  # for what a page shows and does, on a busy machine
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests. A failed one is tried again, since a busy machine may starve a browser.
+
+    The summary lists what was tried again (`R`): look for the cause, as for any failure.
+    """
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.browser)
+            item.add_marker(pytest.mark.flaky(reruns=RETRIES))
 
 
 @dataclass
@@ -192,6 +199,8 @@ def chromium() -> Iterator[Browser]:
         pytest.skip("no Chromium on this machine (apt install chromium)")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+        browser.on("context", lambda context: context.set_default_timeout(WAIT_MS))
+        expect.set_options(timeout=WAIT_MS)
         yield browser
         browser.close()
 

@@ -11,7 +11,6 @@ IS_FOCUSED = "e => e === document.activeElement"
 MARK = """e => { const s = getComputedStyle(e);
   return s.outlineStyle !== "none" && parseFloat(s.outlineWidth) >= 2; }"""
 FARTHEST = 400  # places between two controls
-WAIT_MS = 60_000
 
 
 @dataclass
@@ -27,10 +26,8 @@ class Mouse:
 
     def follow(self, control: Locator) -> None:
         """Press a link or a button that leads to another page, and wait for that."""
-        self.page.evaluate("window.isFormer = true")
-        self.press(control)
-        self.page.wait_for_function("() => !window.isFormer", timeout=WAIT_MS)
-        self.page.wait_for_load_state("load")
+        with self.page.expect_navigation():
+            self.press(control)
 
     def fill(self, field: Locator, text: str) -> None:
         self.acts += 1
@@ -72,8 +69,13 @@ class Keyboard(Mouse):
     def choose(self, field: Locator, text: str) -> None:
         self.acts += 1
         self._reach(field)
-        self.page.keyboard.type(text)
-        expect(field.locator("option:checked")).to_have_text(text)
+        self.page.keyboard.press("Home")
+        chosen = field.locator("option:checked")
+        for _ in range(field.locator("option").count()):
+            if (chosen.text_content() or "").strip() == text:
+                break
+            self.page.keyboard.press("ArrowDown")
+        expect(chosen).to_have_text(text)
 
     def tick(self, box: Locator) -> None:
         self.acts += 1
@@ -82,7 +84,7 @@ class Keyboard(Mouse):
         expect(box).to_be_checked()
 
     def _reach(self, control: Locator) -> None:
-        expect(control).to_be_visible(timeout=WAIT_MS)
+        expect(control).to_be_visible()
         for _ in range(FARTHEST):
             if control.evaluate(IS_FOCUSED):
                 assert control.evaluate(MARK), f"the focus cannot be seen: {control}"

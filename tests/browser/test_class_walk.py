@@ -29,8 +29,17 @@ from labeler.config import load_settings
 from labeler.database.engine import Database
 from tests.browser.conftest import ROOT, Person, Site, environment, free_port
 from tests.browser.hands import Keyboard, Mouse
-from tests.browser.label_page import DESKTOP, EMPTY, PHONE, shown_image, violations
-from tests.browser.test_first_hour import PASSWORD, WAIT_MS, reload_until
+from tests.browser.label_page import (
+    DESKTOP,
+    IS_GONE,
+    PHONE,
+    follow,
+    label_page_opens,
+    shown_image,
+    violations,
+    wait_until_sent,
+)
+from tests.browser.test_first_hour import PASSWORD, reload_until
 from tests.labeler.lit_faces import cycle_labels, write_faces
 
 pytestmark = pytest.mark.slow
@@ -104,13 +113,12 @@ class Walk:
         """Open an account with a link, in the language of the browser."""
         context = self.chromium.new_context(base_url=self.site.url, **options)
         page = context.new_page()
-        page.set_default_timeout(WAIT_MS)
         page.goto(link)
         self.look(Person(name, context, page), f"{name}-join")
         page.locator("[name=username]").fill(name)
         page.locator("[name=password]").fill(PASSWORD)
-        page.get_by_role("button", name=button).click()
-        page.wait_for_url(lambda address: "/join/" not in address)
+        follow(page.get_by_role("button", name=button))
+        expect(page).not_to_have_url(re.compile("/join/"))
         return Person(name, context, page)
 
     def look(self, person: Person, name: str) -> None:
@@ -220,7 +228,7 @@ def create_campaign(walk: Walk, ada: Person, hands: Mouse) -> None:
     walk.look(ada, "ada-new-campaign")
     hands.press(page.get_by_text("More: all rules", exact=True))
     hands.fill(page.get_by_label("Largest number of votes"), "2")
-    expect(page.locator("#own-rules")).to_be_visible(timeout=WAIT_MS)
+    expect(page.locator("#own-rules")).to_be_visible()
     walk.look(ada, "ada-all-rules")
     hands.follow(page.get_by_role("button", name="Create campaign"))
     expect(page.get_by_text("Monday has been created")).to_be_visible()
@@ -281,28 +289,26 @@ def answer(page: Page, hands: Mouse, words: str) -> int:
     page.wait_for_timeout(THINKING_MS)
     image = shown_image(page)
     hands.press(page.get_by_role("button", name=words, exact=False))
-    page.wait_for_function(
-        "id => !document.querySelector(`#stage img[src^='/images/${id}/']`)", arg=image
-    )
+    page.wait_for_function(IS_GONE, arg=image)
     return image
 
 
 def label_on_a_phone(walk: Walk, ben: Person, taps: Mouse) -> None:
     page = ben.page
     walk.look(ben, "ben-first")
-    taps.follow(page.get_by_role("link", name="Mit dem Labeln beginnen"))
-    page.locator("#stage img").wait_for()
-    page.wait_for_load_state("networkidle")
+    with label_page_opens(page):
+        taps.press(page.get_by_role("link", name="Mit dem Labeln beginnen"))
     walk.look(ben, "ben-label")
     for number in range(ANSWERED):
         if number == ANSWERED // 2:
+            wait_until_sent(page)
             ben.context.set_offline(True)
         answer(page, taps, tuple(GERMAN.values())[shown_image(page) % 3])
         if number == ANSWERED // 2 + KEPT_OFFLINE - 1:
             expect(page.locator("#connection")).to_contain_text("Offline: 4 Stimmen")
             walk.look(ben, "ben-offline")
             ben.context.set_offline(False)
-    page.wait_for_function(EMPTY)
+    wait_until_sent(page)
     assert len(walk.site.votes_of("ben")) == ANSWERED
     taps.follow(page.get_by_role("link", name="Fortschritt"))
     walk.look(ben, "ben-progress")
@@ -312,14 +318,13 @@ def label_otherwise(walk: Walk, cleo: Person, taps: Mouse) -> None:
     """Give the same answers for two images of three, and others for the rest."""
     page = cleo.page
     walk.look(cleo, "cleo-guide")
-    taps.follow(page.get_by_role("link", name="Inizia a etichettare"))
-    page.locator("#stage img").wait_for()
-    page.wait_for_load_state("networkidle")
+    with label_page_opens(page):
+        taps.press(page.get_by_role("link", name="Inizia a etichettare"))
     walk.look(cleo, "cleo-label")
     for _ in range(ANSWERED):
         image = shown_image(page)
         answer(page, taps, tuple(ITALIAN.values())[(image + (image // 3 % 3 == 0)) % 3])
-    page.wait_for_function(EMPTY)
+    wait_until_sent(page)
     assert len(walk.site.votes_of("cleo")) == ANSWERED
     page.goto("/me")
     walk.look(cleo, "cleo-progress")
@@ -344,7 +349,7 @@ def change_a_rule(walk: Walk, dora: Person, hands: Mouse) -> None:
     walk.look(dora, "dora-campaign")
     hands.press(page.get_by_text("Mehr: alle Regeln", exact=True))
     hands.fill(page.get_by_label("Höchstzahl der Stimmen"), "5")
-    expect(page.locator("#forecast")).to_contain_text("Bilder", timeout=WAIT_MS)
+    expect(page.locator("#forecast")).to_contain_text("Bilder")
     walk.look(dora, "dora-forecast")
     hands.follow(page.get_by_role("button", name="Änderungen speichern"))
     walk.look(dora, "dora-question")

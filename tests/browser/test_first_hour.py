@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import re
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,13 +17,21 @@ from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 from labeler.config import load_settings
 from labeler.database.engine import Database
 from tests.browser.conftest import Site, environment, free_port
-from tests.browser.label_page import DESKTOP, KEYS, PHONE
+from tests.browser.label_page import (
+    DESKTOP,
+    IS_GONE,
+    KEYS,
+    PHONE,
+    follow,
+    shown_image,
+    wait_until_sent,
+)
 from tests.labeler.lit_faces import cycle_labels, write_faces
 
 pytestmark = pytest.mark.slow
 FACES, GOLD, LABELLED = 40, 3, 5
 PASSWORD = "correct horse battery"
-WAIT_MS = 60_000  # for the background worker
+WORK_S = 600  # for the background worker
 
 
 @pytest.fixture
@@ -58,14 +67,15 @@ def join(site: Site, chromium: Browser, link: str, name: str, **options: Any) ->
     page.goto(link)
     page.get_by_label("User name").fill(name)
     page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Create account").click()
-    page.wait_for_url(lambda address: "/join/" not in address)
+    follow(page.get_by_role("button", name="Create account"))
+    expect(page).not_to_have_url(re.compile("/join/"))
     return context
 
 
 def reload_until(page: Page, text: str) -> None:
     """Pages with the state of a job show it when they are loaded again."""
-    for _ in range(WAIT_MS // 500):
+    deadline = time.monotonic() + WORK_S
+    while time.monotonic() < deadline:
         if page.get_by_text(text).count():
             return
         page.wait_for_timeout(500)
@@ -80,11 +90,11 @@ def upload(page: Page, file: Path) -> None:
 
 
 def add_gold(page: Page, label: str, number: int) -> None:
-    page.get_by_role("link", name="Choose images").click()
-    page.locator("a", has=page.locator(".picture img")).nth(number).click()
+    follow(page.get_by_role("link", name="Choose images"))
+    follow(page.locator("a", has=page.locator(".picture img")).nth(number))
     page.get_by_label("Decide the label").select_option(label)
     page.get_by_label("Make it a gold question").check()
-    page.get_by_role("button", name="Decide").click()
+    follow(page.get_by_role("button", name="Decide"))
 
 
 def test_from_an_empty_home_to_labels(
@@ -98,7 +108,7 @@ def test_from_an_empty_home_to_labels(
 
     def go_on(button: str) -> None:
         page.goto("/admin/")
-        page.locator("[aria-current=step]").get_by_role("link", name=button).click()
+        follow(page.locator("[aria-current=step]").get_by_role("link", name=button))
 
     page.goto("/admin/")
     shot("1-first-steps")
@@ -112,8 +122,8 @@ def test_from_an_empty_home_to_labels(
 
     go_on("Create a campaign")
     page.get_by_label("Name", exact=True).fill("Monday")
-    page.locator("button[name=preset][value=quick]").click()
-    page.get_by_role("button", name="Create campaign").click()
+    follow(page.locator("button[name=preset][value=quick]"))
+    follow(page.get_by_role("button", name="Create campaign"))
     expect(page.get_by_text("Monday has been created")).to_be_visible()
 
     go_on("Add gold questions")
@@ -125,10 +135,10 @@ def test_from_an_empty_home_to_labels(
     expect(page.get_by_role("heading", name=f"{GOLD} gold questions")).to_be_visible()
 
     go_on("Create an invite")
-    page.get_by_role("button", name="Create link").click()
+    follow(page.get_by_role("button", name="Create link"))
     link = page.get_by_label("Invite link").input_value()
     go_on("Go to the campaign")
-    page.get_by_role("button", name="Activate").first.click()
+    follow(page.get_by_role("button", name="Activate").first)
     page.goto("/admin/")
     expect(page.get_by_role("heading", name="First steps")).to_have_count(0)
     shot("4-active")
@@ -153,10 +163,11 @@ def label_on_a_phone(site: Site, chromium: Browser, link: str, tmp_path: Path) -
     begin = page.get_by_role("link", name="Begin")
     for _ in range(LABELLED):
         if begin.count():
-            begin.first.click()
-        before = page.locator("#stage img").get_attribute("src")
+            follow(begin.first)
+        image = shown_image(page)
         page.get_by_role("button", name=KEYS["ArrowLeft"]).first.click()
-        expect(page.locator("#stage img")).not_to_have_attribute("src", before or "")
+        page.wait_for_function(IS_GONE, arg=image)
+    wait_until_sent(page)
     page.screenshot(path=tmp_path / "5-phone.png")
     phone.close()
 
@@ -187,11 +198,11 @@ def test_an_upload_survives_a_lost_connection_a_reload_and_a_restart(
     boss.route("**/pieces?offset=*", pass_some)
     page.goto("/admin/data-sets/add")
     upload(page, file)
-    expect(page.get_by_text("The connection is lost.")).to_be_visible(timeout=WAIT_MS)
+    expect(page.get_by_text("The connection is lost.")).to_be_visible()
     expect(page.locator("#sent-words")).to_contain_text("4.2 MB of 9.0 MB (46 %)")
     page.screenshot(path=tmp_path / "upload-lost.png", full_page=True)
     allowed = 3
-    expect(page.locator("#sent-words")).to_contain_text("(69 %)", timeout=WAIT_MS)
+    expect(page.locator("#sent-words")).to_contain_text("(69 %)")
 
     empty_site.kill()
     empty_site.start()
@@ -199,7 +210,7 @@ def test_an_upload_survives_a_lost_connection_a_reload_and_a_restart(
     expect(page.get_by_text("69 % of 9.0 MB uploaded")).to_be_visible()
     allowed = 99
     upload(page, file)
-    page.wait_for_url(re.compile(r"/imports/\d+$"), timeout=WAIT_MS)
+    page.wait_for_url(re.compile(r"/imports/\d+$"))
     piece = 2 * 2**20
     assert sent == [0, piece, 2 * piece, 3 * piece, 4 * piece], "no piece was sent twice"
     reload_until(page, "1 file is broken")
@@ -218,16 +229,16 @@ def test_a_folder_is_packed_and_an_upload_is_cancelled(
     page.get_by_label("Or a folder").set_input_files(folder)
     expect(page.get_by_label("Name of the data set")).to_have_value("portraits")
     page.get_by_role("button", name="Upload", exact=True).click()
-    page.wait_for_url(re.compile(r"/imports/\d+$"), timeout=WAIT_MS)
+    page.wait_for_url(re.compile(r"/imports/\d+$"))
     reload_until(page, "4 images have been added")
     page.goto("/admin/images?campaign=0")
 
     boss.route("**/pieces?offset=*", lambda route: route.abort("connectionfailed"))
     page.goto("/admin/data-sets/add")
     upload(page, large_zip(tmp_path / "noise.zip"))
-    expect(page.get_by_text("The connection is lost.")).to_be_visible(timeout=WAIT_MS)
-    page.get_by_role("button", name="Cancel the upload").click()
-    page.get_by_role("button", name="Cancel the import").click()
+    expect(page.get_by_text("The connection is lost.")).to_be_visible()
+    follow(page.get_by_role("button", name="Cancel the upload"))
+    follow(page.get_by_role("button", name="Cancel the import"))
     expect(page.get_by_text("The import of noise has been cancelled.")).to_be_visible()
     assert len(list((empty_site.home / "pictures").iterdir())) == 1
     boss.close()

@@ -9,7 +9,14 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import SignIn
-from tests.browser.label_page import PHONE, Diary, open_label_page, violations
+from tests.browser.label_page import (
+    PHONE,
+    Diary,
+    answer_by_key,
+    open_label_page,
+    violations,
+    wait_until_sent,
+)
 
 SMALL: dict[str, Any] = {**PHONE, "viewport": {"width": 390, "height": 844}}
 WIDTH = "document.documentElement.scrollWidth"
@@ -26,7 +33,8 @@ def test_a_person_labels_in_german(sign_in: SignIn) -> None:
     expect(page.locator("#last")).to_have_text("Zuletzt: unsicher")
     expect(page.locator("#count")).to_have_text("3 beantwortet, noch 57")
     expect(page.locator("#announced")).to_have_text(re.compile(r"Antwort: unsicher\. Bild 4\."))
-    assert page.locator("#stage img").get_attribute("alt") == "Gesicht, das zu beurteilen ist"
+    alternative = "Gesicht, das zu beurteilen ist"
+    expect(page.locator("#stage img")).to_have_attribute("alt", alternative)
     diary.undo()
     expect(page.locator("#last")).to_have_text("Zuletzt: Mitte")
     diary.wait_until_sent()
@@ -52,7 +60,8 @@ def test_the_page_is_accessible_and_fits_a_phone(
     open_label_page(person.page)
     expect(person.page.get_by_role("heading", level=1)).to_contain_text(question)
     assert violations(person) == []
-    Diary(person.page).press("u")
+    answer_by_key(person.page, "u")
+    wait_until_sent(person.page)
     expect(person.page.locator("#last")).not_to_be_empty()
     assert person.page.evaluate(WIDTH) <= 390
     person.page.locator("#help-link").click()

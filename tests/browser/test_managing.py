@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 from sqlalchemy import select
 
 from labeler.campaigns import service as campaigns
@@ -22,7 +22,14 @@ from labeler.models.voting import Vote
 from labeler.rules.campaign_rules import Rules
 from labeler.rules.image_selection_spec import ImageSelection
 from tests.browser.conftest import ROOT, Person, SignIn, Site, environment
-from tests.browser.label_page import DESKTOP, PHONE, open_label_page, violations
+from tests.browser.label_page import (
+    DESKTOP,
+    PHONE,
+    follow,
+    follow_key,
+    open_label_page,
+    violations,
+)
 
 
 @pytest.fixture
@@ -59,11 +66,6 @@ def contested(site: Site) -> int:
     return made
 
 
-def press(page: Page, key: str) -> None:
-    with page.expect_navigation():
-        page.keyboard.press(key)
-
-
 def decisions(site: Site, campaign_id: int) -> list[tuple[str | None, bool]]:
     with site.db.read() as session:
         rows = session.scalars(
@@ -76,12 +78,12 @@ def test_adjudication_by_keys(site: Site, sign_in: SignIn, contested: int) -> No
     page = sign_in("supervisor").page
     page.goto(f"/admin/contested?campaign={contested}")
     first = page.locator("#picture-title").text_content()
-    press(page, "s")
+    follow_key(page, "s")
     expect(page.locator("#picture-title")).not_to_have_text(first)
-    press(page, "ArrowLeft")
-    press(page, "z")
-    press(page, "u")
-    press(page, "2")
+    follow_key(page, "ArrowLeft")
+    follow_key(page, "z")
+    follow_key(page, "u")
+    follow_key(page, "2")
     assert decisions(site, contested) == [("left", False), (None, True), ("center", True)]
     expect(
         page.get_by_role("heading", name="You have skipped all remaining images.")
@@ -98,7 +100,7 @@ def test_keys_are_letters_in_the_note(site: Site, sign_in: SignIn, contested: in
     page.keyboard.press("Tab")
     page.keyboard.press("g")
     expect(page.locator("#use_as_gold")).to_be_checked()
-    press(page, "3")
+    follow_key(page, "3")
     assert decisions(site, contested) == [("right", True)]
 
 
@@ -123,12 +125,15 @@ def test_enter_in_the_note_decides_nothing(
     for field in ("#note", "#use_as_gold"):
         page.locator("#use_as_gold").check()
         page.locator("#note").fill("two lamps")
-        page.locator(field).press("Enter")
-        page.wait_for_load_state("networkidle")
+        page.locator(field).focus()
+        if scripts:
+            page.keyboard.press("Enter")
+        else:
+            follow_key(page, "Enter")  # the page again, with what is missing
         assert decisions(site, contested) == []
         expect(page.locator("#note")).to_have_value("two lamps")
         expect(page.locator("#use_as_gold")).to_be_checked()
-    page.get_by_role("button", name="Right").click()
+    follow(page.get_by_role("button", name="Right"))
     expect(page.locator("#undo")).to_contain_text("right")
     assert decisions(site, contested) == [("right", True)]
 
@@ -139,8 +144,7 @@ def say_yes(person: Person, button: str, *numbers: str) -> None:
     assert violations(person) == []
     for words in numbers:
         expect(page.locator(".effects")).to_contain_text(words)
-    with page.expect_navigation():
-        page.get_by_role("button", name=button).click()
+    follow(page.get_by_role("button", name=button))
 
 
 def test_activating_asks_first_and_can_be_undone(
@@ -150,16 +154,15 @@ def test_activating_asks_first_and_can_be_undone(
     boss = sign_in("supervisor")
     page = boss.page
     page.goto(f"/admin/campaigns/{contested}")
-    page.get_by_role("button", name="Activate").click()
+    follow(page.get_by_role("button", name="Activate"))
     expect(page.get_by_role("heading", level=1)).to_contain_text("Activate contested")
     assert active(site) == [1], "only a question so far"
-    page.get_by_role("link", name="Cancel").click()
-    expect(page.get_by_role("button", name="Activate")).to_be_visible()
-    page.get_by_role("button", name="Activate").click()
+    follow(page.get_by_role("link", name="Cancel"))
+    follow(page.get_by_role("button", name="Activate"))
     try:
         say_yes(boss, "Activate contested", "answered in faces", "choose one", "to go")
         assert active(site) == [1, contested]
-        page.get_by_role("button", name="Undo").click()
+        follow(page.get_by_role("button", name="Undo"))
         expect(page.locator(".message.success")).to_contain_text("is no longer active")
         assert active(site) == [1]
     finally:
@@ -172,11 +175,11 @@ def test_deactivating_tells_what_people_have_open(site: Site, sign_in: SignIn) -
     boss = sign_in("supervisor")
     page = boss.page
     page.goto("/admin/campaigns/1")
-    page.get_by_role("button", name="Deactivate").click()
+    follow(page.get_by_role("button", name="Deactivate"))
     try:
         say_yes(boss, "Deactivate faces", "60 images to go", "images that people have open")
         assert active(site) == []
-        page.get_by_role("button", name="Undo").click()
+        follow(page.get_by_role("button", name="Undo"))
         expect(page.locator(".message.success")).to_contain_text("faces is now active")
         assert active(site) == [1]
     finally:
@@ -200,15 +203,15 @@ def test_stricter_rules_tell_how_many_images_open_again(
     page.locator("#required_votes").fill("5")
     expect(page.locator("#forecast")).to_contain_text("3 finished images will open again")
     page.locator("#guideline").fill("Two lines\nof text")
-    page.get_by_role("button", name="Save changes").click()
-    page.get_by_role("button", name="Cancel").click()
+    follow(page.get_by_role("button", name="Save changes"))
+    follow(page.get_by_role("button", name="Cancel"))
     expect(page.locator("#guideline")).to_have_value("Two lines\nof text")
     expect(page.locator("#required_votes")).to_have_value("5")
     assert required_votes(site, contested) == 3
-    page.get_by_role("button", name="Save changes").click()
+    follow(page.get_by_role("button", name="Save changes"))
     say_yes(boss, "Save the rules", "3 finished images will open again", "0 of 3 images", "is 3 by")
     assert required_votes(site, contested) == 5
-    page.get_by_role("button", name="Undo").click()
+    follow(page.get_by_role("button", name="Undo"))
     expect(page.locator(".message.success")).to_contain_text("saved")
     assert required_votes(site, contested) == 3
 
@@ -221,18 +224,23 @@ def test_a_forecast_is_counted_once_for_the_same_rules(
     page.get_by_text("More: all rules", exact=True).click()
 
     def asks_for_forecast(field: str, text: str) -> bool:
-        with page.expect_response("**/admin/campaigns/try?*") as answered:
-            page.locator(field).fill(text)
+        typed = f'name="{field}"\r\n\r\n{text}\r\n'
+        with page.expect_response(
+            lambda answer: (
+                "/admin/campaigns/try?" in answer.url and typed in (answer.request.post_data or "")
+            )
+        ) as answered:
+            page.locator(f"#{field}").fill(text)
         answered.value.finished()
         return 'name="forecast"' not in (answered.value.request.post_data or "")
 
     forecast = page.locator("#forecast")
-    assert asks_for_forecast("#required_votes", "5")
+    assert asks_for_forecast("required_votes", "5")
     expect(forecast).to_contain_text("3 finished images will open again")
-    assert not asks_for_forecast("#guideline", "Light from the left")
+    assert not asks_for_forecast("guideline", "Light from the left")
     expect(page.locator("#preview")).to_have_text("Light from the left")
     expect(forecast).to_contain_text("3 finished images will open again")
-    assert asks_for_forecast("#required_votes", "3")
+    assert asks_for_forecast("required_votes", "3")
     expect(forecast).to_have_text("")
 
 
@@ -245,19 +253,19 @@ def test_closing_an_account_and_a_role_ask_first(site: Site, sign_in: SignIn) ->
     ann, boss = sign_in(), sign_in("admin")
     page = boss.page
     page.goto("/admin/people")
-    page.get_by_role("link", name=ann.username).click()
+    follow(page.get_by_role("link", name=ann.username))
     page.get_by_text("Change the account").click()
-    page.get_by_role("button", name=f"Close account of {ann.username}").click()
+    follow(page.get_by_role("button", name=f"Close account of {ann.username}"))
     say_yes(boss, "Close the account", "signed out of 1 browser", "0 votes")
-    page.get_by_role("button", name=f"Reopen the account of {ann.username}").first.click()
+    follow(page.get_by_role("button", name=f"Reopen the account of {ann.username}").first)
     expect(page.locator(".message.success")).to_contain_text("is open again")
     page.goto("/admin/people")
-    page.get_by_role("link", name=ann.username).click()
+    follow(page.get_by_role("link", name=ann.username))
     page.get_by_text("Change the account").click()
     page.get_by_label(f"Role of {ann.username}", exact=True).select_option("admin")
-    page.get_by_role("button", name=f"Set role of {ann.username}").click()
+    follow(page.get_by_role("button", name=f"Set role of {ann.username}"))
     expect(page.get_by_role("heading", level=1)).to_have_text(f"Make {ann.username} an admin?")
-    page.get_by_role("link", name="Cancel").click()
+    follow(page.get_by_role("link", name="Cancel"))
     expect(page.get_by_label(f"Role of {ann.username}", exact=True)).to_have_value("annotator")
 
 
@@ -273,10 +281,10 @@ def test_removing_gold_asks_first_and_can_be_undone(
     boss = sign_in("supervisor")
     page = boss.page
     page.goto(f"/admin/gold?campaign={contested}")
-    page.get_by_role("button", name="Remove 0").click()
+    follow(page.get_by_role("button", name="Remove 0"))
     say_yes(boss, "Remove the gold question", "3 answers", "1 of them")
     expect(page.get_by_role("heading", name="0 gold questions")).to_be_visible()
-    page.get_by_role("button", name="Undo").click()
+    follow(page.get_by_role("button", name="Undo"))
     expect(page.get_by_role("heading", name="1 gold question")).to_be_visible()
 
 
@@ -290,7 +298,7 @@ def test_the_demo_leaves_a_class_at_work_alone(site: Site, sign_in: SignIn) -> N
         capture_output=True,
         text=True,
         check=True,
-        timeout=120,
+        timeout=600,
     )
     assert "People keep getting images of the campaign 'faces'" in done.stdout
     assert active(site) == [1]
@@ -308,7 +316,7 @@ def test_wrong_fields_stay_in_their_place_and_are_linked(site: Site, sign_in: Si
     page.locator("#sample").fill("99999999")
     page.locator("#vote_cap").fill("many")
     page.locator("#gold_rate").fill("-1")
-    page.get_by_role("button", name="Create campaign").click()
+    follow(page.get_by_role("button", name="Create campaign"))
     summary = page.get_by_role("alert")
     expect(summary).to_be_focused()
     expect(summary).to_contain_text("3 fields need a correction")
@@ -333,7 +341,7 @@ def test_contested_image_and_answers_are_in_one_view(
         assert bottom <= 768, part
     strip = page.get_by_role("navigation", name="Waiting images")
     expect(strip.get_by_role("link")).to_have_count(3)
-    strip.get_by_role("link").nth(1).click()
+    follow(strip.get_by_role("link").nth(1))
     expect(page.locator("#picture-title")).to_have_text(
         strip.locator("a[aria-current] img").get_attribute("alt") or ""
     )
@@ -349,7 +357,7 @@ def test_the_menu_shows_the_page_and_all_campaigns(
     page.goto(f"/admin/contested?campaign={contested}")
     chooser = page.locator(".chooser")
     chooser.locator("summary").click()
-    assert chooser.get_by_role("link").count() >= 2
+    expect(chooser.get_by_role("link").nth(1)).to_be_visible()
     for link in chooser.get_by_role("link").all():
         link.click(trial=True)  # not covered by anything, and not cut off
         expect(link).to_be_in_viewport(ratio=1)

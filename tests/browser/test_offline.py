@@ -5,10 +5,18 @@ from __future__ import annotations
 from contextlib import suppress
 
 import pytest
-from playwright.sync_api import Error, Page, Route, expect
+from playwright.sync_api import Error, Page, Response, Route, expect
 
 from tests.browser.conftest import SignIn, Site
-from tests.browser.label_page import Diary, open_label_page, violations
+from tests.browser.label_page import (
+    Diary,
+    answer_by_key,
+    follow,
+    open_label_page,
+    violations,
+    wait_for_grid,
+    wait_until_sent,
+)
 from tests.browser.test_verification import ADDRESS, open_grid, stored
 
 GRID_SENT = "() => !Object.keys(localStorage).some(k => k.startsWith('sidelight.grid.'))"
@@ -18,11 +26,6 @@ TALL = {"viewport": {"width": 1280, "height": 1400}}
 @pytest.fixture(autouse=True)
 def _nobody_holds_anything(site: Site) -> None:
     site.take_all_back()
-
-
-def wait_until_all_is_seen(page: Page) -> None:
-    """The grid notes what was on the screen a moment after it is drawn."""
-    page.wait_for_timeout(300)
 
 
 @pytest.mark.parametrize("arrived", [False, True], ids=["not-sent", "answer-lost"])
@@ -59,9 +62,8 @@ def test_the_page_says_that_it_is_offline(site: Site, sign_in: SignIn) -> None:
     open_label_page(page)
     person.context.set_offline(True)
     expect(page.locator("#connection")).to_have_text("Offline")
-    for _ in range(site.settings.prefetch + 2):
-        page.keyboard.press("ArrowLeft")
-        page.wait_for_timeout(50)
+    for _ in range(site.settings.prefetch + 1):
+        answer_by_key(page, "ArrowLeft")
     expect(page.locator("#stage")).to_contain_text("You are offline.")
     expect(page.locator("#connection")).to_contain_text("kept here")
     person.context.set_offline(False)
@@ -79,7 +81,7 @@ def test_the_notice_about_the_sign_in_goes_once_it_is_settled(sign_in: SignIn) -
     expect(page.get_by_role("alert")).to_contain_text("You have been signed out.")
     person.context.add_cookies(cookies)  # as after a sign-in in another tab
     page.evaluate("window.dispatchEvent(new Event('focus'))")
-    Diary(page).wait_until_sent()
+    wait_until_sent(page)
     expect(page.locator("#notice")).to_be_hidden()
 
 
@@ -90,7 +92,6 @@ def test_a_page_of_the_grid_is_kept_and_sent_later(site: Site, sign_in: SignIn) 
     page.keyboard.press("3")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("u")
-    wait_until_all_is_seen(page)
     person.context.set_offline(True)
     page.keyboard.press("Enter")
     expect(page.locator("#said")).to_contain_text("You are offline. This page is kept")
@@ -111,7 +112,6 @@ def test_a_page_that_was_closed_offline_is_sent_later(
     page = person.page
     images = open_grid(page)
     page.keyboard.press("2")
-    wait_until_all_is_seen(page)
     person.context.set_offline(True)
     page.keyboard.press("Enter")
     expect(page.locator("#said")).to_contain_text("You are offline.")
@@ -138,7 +138,6 @@ def test_who_is_signed_out_keeps_the_page(site: Site, sign_in: SignIn) -> None:
     person = sign_in(**TALL)
     page = person.page
     images = open_grid(page)
-    wait_until_all_is_seen(page)
     cookies = person.context.cookies()
     person.context.clear_cookies()
     page.keyboard.press("Enter")
@@ -161,7 +160,7 @@ def confirm_while_busy(page: Page, batch: str = "") -> None:
     """Confirm the page in hand while the site takes none. `batch`: another name for it."""
     if batch:
         page.locator("#grid [name=batch]").evaluate("(e, name) => { e.value = name; }", batch)
-    wait_until_all_is_seen(page)
+    wait_for_grid(page)
     page.route("**/grid", busy)
     page.keyboard.press("Enter")
     expect(page.locator("#said")).to_have_text(
@@ -177,7 +176,7 @@ def test_a_busy_site_is_not_called_offline(site: Site, sign_in: SignIn) -> None:
     page.keyboard.press("ArrowLeft")
     expect(page.locator("#connection")).to_have_text("Site busy: 1 vote kept here")
     page.unroute("**/label/votes")
-    Diary(page).wait_until_sent()
+    wait_until_sent(page)
     expect(page.locator("#connection")).to_have_text("")
     assert len(site.votes_of(person.username)) == 1
 
@@ -186,7 +185,6 @@ def test_undo_leaves_the_page_before_alone_while_one_waits(site: Site, sign_in: 
     person = sign_in(**TALL)
     page = person.page
     open_grid(page)
-    wait_until_all_is_seen(page)
     page.keyboard.press("Enter")
     expect(page.locator(".message")).to_contain_text("24 answers have been stored")
     expect(page.locator("button.tile").first).to_be_focused()
@@ -209,11 +207,16 @@ def test_kept_pages_are_sent_in_their_order(site: Site, sign_in: SignIn) -> None
     expect(page.locator("button.tile")).to_have_count(12)
     expect(page.locator("button.tile").first).to_be_focused()
     confirm_while_busy(page, "grid0000000000000000")
-    sent: list[str] = []
+    taken: list[str] = []
+
+    def note(answer: Response) -> None:
+        if answer.ok and answer.request.post_data:
+            taken.append(answer.request.post_data)
+
+    page.on("response", note)
     page.unroute("**/grid")
-    page.on("request", lambda one: sent.append(one.post_data or "") if one.post_data else None)
     page.wait_for_function(GRID_SENT)
-    assert ["ffff" in data for data in sent] == [True, False]
+    assert ["ffff" in data for data in taken] == [True, False]
     answered = stored(site, person.username)
     assert len(answered) == 36
     assert set(first) < set(answered)
@@ -265,7 +268,6 @@ def test_a_page_is_sent_without_storage(site: Site, sign_in: SignIn, key: str) -
     )
     open_grid(page)
     expect(page.get_by_role("alert")).to_have_count(0 if key else 1)
-    wait_until_all_is_seen(page)
     page.route("**/grid", busy)
     page.keyboard.press("Enter")
     expect(page.locator("#said")).to_contain_text("Leave it open until it is sent.")
@@ -284,7 +286,7 @@ def test_marks_are_kept_for_each_label_until_others_are_chosen(sign_in: SignIn) 
     page.keyboard.press("2")
     open_grid(page)
     expect(page.locator(".tile.changed")).to_have_count(1)
-    page.get_by_role("link", name="Choose other images").click()
+    follow(page.get_by_role("link", name="Choose other images"))
     open_grid(page)
     expect(page.locator("button.tile")).to_have_count(24)
     expect(page.locator(".tile.changed")).to_have_count(0)
@@ -294,10 +296,9 @@ def test_a_mark_taken_back_after_an_undo_survives_a_reload(sign_in: SignIn) -> N
     page = sign_in(**TALL).page
     open_grid(page)
     page.keyboard.press("3")
-    wait_until_all_is_seen(page)
     page.keyboard.press("Enter")
     expect(page.locator(".message")).to_contain_text("24 answers have been stored")
-    page.get_by_role("button", name="Undo the last page").click()
+    follow(page.get_by_role("button", name="Undo the last page"))
     expect(page.locator(".tile.changed")).to_have_count(1)
     page.locator(".tile.changed").focus()
     page.keyboard.press("1")

@@ -18,6 +18,7 @@ from tests.browser.label_page import (
     open_label_page,
     open_whole,
     violations,
+    wait_until_sent,
 )
 
 PAGES = (
@@ -186,11 +187,13 @@ def test_nothing_else_moves(site: Site, sign_in: SignIn, device: dict[str, Any])
     before = places()
     for key in ("ArrowLeft", "u", "ArrowRight"):
         diary.press(key)
+        expect(person.page.locator("#stage img")).to_be_visible()
         assert places() == before
     diary.wait_until_sent()
     person.context.set_offline(True)
     diary.press("ArrowLeft")
     expect(person.page.locator("#connection")).to_have_text("Offline: 1 vote kept here")
+    expect(person.page.locator("#stage img")).to_be_visible()
     assert places() == before
 
 
@@ -198,8 +201,8 @@ def test_surround_is_neutral_grey_in_both_schemes(site: Site, sign_in: SignIn) -
     for scheme in ("light", "dark"):
         person = sign_in(color_scheme=scheme)
         open_label_page(person.page)
-        colour = person.page.evaluate("getComputedStyle(document.body).backgroundColor")
-        assert colour == "rgb(122, 122, 122)"
+        grey = "rgb(122, 122, 122)"
+        expect(person.page.locator("body")).to_have_css("background-color", grey)
         for style in ("filter", "boxShadow", "mixBlendMode"):
             value = person.page.locator("#stage img").evaluate(f"e => getComputedStyle(e).{style}")
             assert value in ("none", "normal")
@@ -222,5 +225,5 @@ def test_keyboard_alone(site: Site, sign_in: SignIn) -> None:
     assert reached[0] == "Skip"
     assert {"Label", "Progress", "Guide", "Account", "Left", "Center"} <= set(reached)
     person.page.keyboard.press("Enter")
-    Diary(person.page).wait_until_sent()
+    wait_until_sent(person.page)
     assert [vote.answer for vote in site.votes_of(person.username)] == ["center"]

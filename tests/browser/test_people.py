@@ -7,7 +7,13 @@ from sqlalchemy import select
 
 from labeler.models.people import ImageFlag, Message
 from tests.browser.conftest import SignIn, Site
-from tests.browser.label_page import Diary, open_label_page, shown_image, violations
+from tests.browser.label_page import (
+    Diary,
+    follow,
+    open_label_page,
+    shown_image,
+    violations,
+)
 
 
 def test_flag_message_send_back_and_answer_again(site: Site, sign_in: SignIn) -> None:
@@ -32,23 +38,24 @@ def test_flag_message_send_back_and_answer_again(site: Site, sign_in: SignIn) ->
     diary.wait_until_sent()
 
     boss.page.goto("/admin/images?flagged=yes")
-    boss.page.locator(f'.pictures a[href^="/admin/images/{flagged}"]').click()
+    follow(boss.page.locator(f'.pictures a[href^="/admin/images/{flagged}"]'))
     expect(boss.page.get_by_text("1 face in the mirror")).to_be_visible()
-    boss.page.locator("#flags").get_by_role("link", name=person.username).click()
+    follow(boss.page.locator("#flags").get_by_role("link", name=person.username))
     expect(boss.page.get_by_role("heading", level=1)).to_have_text(person.username)
     assert violations(boss) == []
-    boss.page.get_by_role("link", name="Messages", exact=True).last.click()
+    follow(boss.page.get_by_role("link", name="Messages", exact=True).last)
     boss.page.get_by_label("Your message").fill("Thank you for the flag.")
-    boss.page.get_by_role("button", name="Send").click()
+    follow(boss.page.get_by_role("button", name="Send"))
     expect(boss.page.locator(".thread")).to_contain_text("Thank you for the flag.")
-    boss.page.get_by_role("link", name=person.username).first.click()
+    follow(boss.page.get_by_role("link", name=person.username).first)
     boss.page.get_by_role("checkbox").first.check()
-    boss.page.get_by_role("button", name="Send the ticked answers back").click()
-    boss.page.get_by_role("button", name="Send 1 answer back").click()
+    follow(boss.page.get_by_role("button", name="Send the ticked answers back"))
+    follow(boss.page.get_by_role("button", name="Send 1 answer back"))
     expect(boss.page.get_by_text("1 answer sent back.")).to_be_visible()
 
     page.goto("/label")
-    page.get_by_role("link", name="Messages (2)").click()
+    with page.expect_response("**/messages/read"):
+        follow(page.get_by_role("link", name="Messages (2)"))
     expect(page.locator(".thread")).to_contain_text("Please look at 1 image again.")
     expect(page.get_by_role("button", name="Mark as read")).to_be_hidden()
     page.goto("/me")
@@ -56,7 +63,7 @@ def test_flag_message_send_back_and_answer_again(site: Site, sign_in: SignIn) ->
     again = page.locator("#again")
     expect(again).to_contain_text("To look at again (1)")
     assert violations(person) == []
-    again.get_by_role("button", name="left").click()
+    follow(again.get_by_role("button", name="left"))
     expect(page.locator("#again")).to_have_count(0)
     answers = [vote.superseded_at is None for vote in site.votes_of(person.username)]
     assert answers == [True, False, True], "the earlier vote stays on record"
@@ -76,12 +83,14 @@ def test_a_paused_person_answers_and_keeps_what_was_typed(site: Site, sign_in: S
     field.fill("")
     field.press_sequentially("Why? 1 z u")
     page.reload()
+    page.wait_for_load_state("networkidle")
     expect(field).to_have_value("Why? 1 z u")
     person.context.set_offline(True)
-    page.wait_for_timeout(300)
+    expect(page.locator("#connection")).to_have_text("Offline")
     expect(field).to_have_value("Why? 1 z u")
     person.context.set_offline(False)
-    page.get_by_role("button", name="Send").click()
+    expect(page.locator("#connection")).to_have_text("")
+    follow(page.get_by_role("button", name="Send"))
     expect(page.locator(".thread")).to_contain_text("Why? 1 z u")
     expect(page.get_by_label("Your message")).to_have_value("")
     with site.db.read() as session:

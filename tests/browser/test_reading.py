@@ -8,7 +8,18 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import SignIn, Site
-from tests.browser.label_page import DESKTOP, PHONE, Diary, open_label_page, violations
+from tests.browser.label_page import (
+    DESKTOP,
+    PHONE,
+    Diary,
+    answer_by_key,
+    follow,
+    follow_key,
+    open_label_page,
+    violations,
+    wait_for_grid,
+    wait_until_sent,
+)
 from tests.browser.test_qualification import truth  # noqa: F401  a fixture
 from tests.browser.test_verification import ADDRESS
 
@@ -32,7 +43,7 @@ def choose_keys(page: Page, button: str, **keys: str) -> None:
     page.goto("/account")
     for label, key in keys.items():
         page.get_by_label(label, exact=True).fill(key)
-    page.get_by_role("button", name=button).click()
+    follow(page.get_by_role("button", name=button))
     expect(page.get_by_role("status").first).to_contain_text("Your keys have been changed.")
 
 
@@ -44,6 +55,7 @@ def test_each_image_is_announced_once_with_its_suggestion(sign_in: SignIn) -> No
     hints = []
     for _ in range(3):
         diary.press("ArrowUp")
+        expect(page.locator("#stage img")).to_be_visible()
         hints.append(page.locator("#hint").inner_text() or "No suggestion")
     diary.undo()
     diary.wait_until_sent()
@@ -69,6 +81,7 @@ def test_the_same_words_are_announced_again(sign_in: SignIn) -> None:
     diary.press("ArrowUp")
     diary.undo()
     diary.press("ArrowUp")
+    page.wait_for_function("() => window.heard.length === 3")
     heard = page.evaluate("window.heard")
     assert heard[0] == heard[2]
     assert heard[0].startswith("Answered center. Image 2.")
@@ -85,13 +98,15 @@ def test_tabs_follow_the_screen(site: Site, sign_in: SignIn, device: dict[str, A
         "You answer some images whose correct answer is known. After each one you see whether "
         "you were right. This takes a minute or two."
     )
-    page.keyboard.press("Enter")
+    follow_key(page, "Enter")
     expect(page.locator("#answers")).to_be_attached()
     assert in_reading_order(page)
     with site.ruled_by(training=0):
         other = sign_in(**device).page
         open_label_page(other)
-        Diary(other).press("ArrowLeft")  # so that undo is possible
+        answer_by_key(other, "ArrowLeft")  # so that undo is possible
+        wait_until_sent(other)
+        expect(other.locator("#stage img")).to_be_visible()
         assert in_reading_order(other)
 
 
@@ -112,9 +127,9 @@ def test_own_keys_on_the_label_page(site: Site, sign_in: SignIn) -> None:
     for key in ("u", "1", "3"):
         page.keyboard.press(key)
     for key, answer in (("k", "unsure"), ("a", "left"), ("2", "center"), ("ArrowRight", "right")):
-        page.keyboard.press(key)
+        answer_by_key(page, key)
         expect(page.locator("#last")).to_have_text(f"Last answer: {answer}")
-    Diary(page).wait_until_sent()
+    wait_until_sent(page)
     answers = [vote.answer for vote in site.votes_of(person.username)]
     assert answers == ["unsure", "left", "center", "right"]
     assert violations(person) == []
@@ -130,7 +145,7 @@ def test_keys_that_are_turned_off(site: Site, sign_in: SignIn) -> None:
         page.keyboard.press(key)
     expect(page.get_by_role("dialog")).to_be_hidden()
     page.goto(ADDRESS)
-    expect(page.locator("button.tile").first).to_be_focused()
+    wait_for_grid(page)
     for key in ("1", "2", "3", "u"):
         page.keyboard.press(key)
     expect(page.locator(".tile.changed")).to_have_count(0)
@@ -145,13 +160,14 @@ def test_z_undoes_the_last_page_where_one_chooses(site: Site, sign_in: SignIn) -
     person = sign_in(viewport={"width": 1280, "height": 1400})
     page = person.page
     page.goto(ADDRESS)
-    page.wait_for_timeout(300)
-    page.keyboard.press("Enter")
+    wait_for_grid(page)
+    follow_key(page, "Enter")
     expect(page.locator(".message")).to_contain_text("24 answers have been stored")
     page.goto("/grid")
     expect(page.locator("#undo kbd")).to_have_text("z")
-    page.wait_for_load_state("networkidle")
-    page.keyboard.press("z")
+    # The script answers to keys once it was given a lock, which it had asked for before.
+    page.evaluate("navigator.locks.request('later', () => null)")
+    follow_key(page, "z")
     expect(page.locator(".message")).to_contain_text("24 answers have been undone.")
     assert all(vote.superseded_at for vote in site.votes_of(person.username))
 
@@ -168,10 +184,9 @@ def test_keys_of_the_qualification(site: Site, sign_in: SignIn, truth: dict[int,
     expect(page.get_by_role("dialog")).to_contain_text("Nothing: an answer cannot be undone here")
     assert violations(person) == []
     page.keyboard.press("Escape")
-    page.keyboard.press("u")
+    follow_key(page, "u")
     expect(lesson).to_contain_text("✗ Not quite: ")
     expect(lesson).to_contain_text("You answered unsure.")
-    page.wait_for_load_state()  # until then no script answers to keys
     page.keyboard.press("z")
     expect(lesson).to_contain_text("Not quite: ")
     expect(lesson).to_contain_text("cannot be undone")
@@ -193,7 +208,7 @@ def test_a_changed_answer_keeps_its_place_and_is_confirmed_there(
     before = items.evaluate_all("all => all.map(one => one.id)")
     third = items.nth(2)
     third.get_by_role("button", name="center").focus()
-    page.keyboard.press("Enter")
+    follow_key(page, "Enter")
     expect(third.get_by_role("status")).to_contain_text("Your answer has been changed to center")
     expect(third).to_be_focused()
     expect(third).to_be_in_viewport()

@@ -12,7 +12,17 @@ from sqlalchemy import select
 
 from labeler.models.accounts import Annotator
 from tests.browser.conftest import SignIn, Site, TurnedHeads
-from tests.browser.label_page import PHONE, Diary, open_label_page, open_whole, violations
+from tests.browser.label_page import (
+    PHONE,
+    answer_by_key,
+    follow,
+    held,
+    open_label_page,
+    open_whole,
+    violations,
+    wait_for_observers,
+    wait_until_sent,
+)
 from tests.browser.test_pages import FIGURES, PAGES
 from tests.browser.test_qualification import truth  # noqa: F401  a fixture
 
@@ -34,6 +44,7 @@ def overlap(one: list[float], other: list[float]) -> bool:
 def check_enlarged(page: Page) -> None:
     picture = page.locator("#stage img")
     expect(picture).to_be_visible()
+    wait_for_observers(page)
     left, top, right, bottom = picture.evaluate(BOX)
     assert bottom - top >= 64
     assert 0 <= left < right <= 341
@@ -54,7 +65,8 @@ def test_the_label_page_at_400_percent(sign_in: SignIn) -> None:
     open_label_page(person.page)
     check_enlarged(person.page)
     assert violations(person) == []
-    Diary(person.page).press("ArrowLeft")
+    answer_by_key(person.page, "ArrowLeft")
+    wait_until_sent(person.page)
 
 
 @pytest.mark.usefixtures("truth")
@@ -90,10 +102,10 @@ def test_each_level_of_the_menu_is_one_row_on_a_phone(sign_in: SignIn) -> None:
     for tab, name in (("Overview", ""), ("Images", "Mean faces"), ("Activity", "Audit log")):
         page.goto("/admin/")
         rows = [page.get_by_role("navigation", name="Manage")]
-        rows[0].get_by_role("link", name=tab).click()
+        follow(rows[0].get_by_role("link", name=tab))
         if name:
             rows.append(page.get_by_role("navigation", name=tab, exact=True))
-            rows[1].get_by_role("link", name=name).click()
+            follow(rows[1].get_by_role("link", name=name))
         for row, text in zip(rows, (tab, name), strict=False):
             current = row.locator("[aria-current]")
             expect(current).to_have_text(text)
@@ -127,7 +139,7 @@ def test_days_are_those_of_the_browser(sign_in: SignIn, scripts: bool) -> None:
     zone = timezone(timedelta(hours=14))
     page = sign_in("supervisor", timezone_id="Pacific/Kiritimati", java_script_enabled=scripts).page
     page.goto("/admin/")
-    page.get_by_role("link", name="per day").click()
+    follow(page.get_by_role("link", name="per day"))
     expect(page.locator(".axis-title")).to_have_text("day" if scripts else "day (UTC)")
     last = page.locator(".chart rect title").last.text_content() or ""
     today = datetime.now(zone if scripts else UTC)
@@ -140,8 +152,13 @@ def test_own_days_are_those_of_the_browser(sign_in: SignIn, scripts: bool) -> No
     """The page that a person opens first tells the zone, and the next one counts by it."""
     zone = timezone(timedelta(hours=14))
     page = sign_in(timezone_id="Pacific/Kiritimati", java_script_enabled=scripts).page
-    page.goto("/label")
-    page.locator("button[value=left]").click()
+    if scripts:
+        open_label_page(page)
+        answer_by_key(page, "ArrowLeft")
+        wait_until_sent(page)
+    else:
+        page.goto("/label")
+        follow(page.locator("button[value=left]"))
     page.goto("/account")
     page.goto("/me")
     expect(page.get_by_text("today (UTC)", exact=True)).to_have_count(0 if scripts else 1)
@@ -155,13 +172,13 @@ def test_own_days_are_those_of_the_browser(sign_in: SignIn, scripts: bool) -> No
 def test_a_button_that_is_pressed_twice_is_sent_once(sign_in: SignIn) -> None:
     page = sign_in().page
     page.goto("/account")
-    page.wait_for_load_state("networkidle")
     sent: list[Request] = []
     page.on("request", lambda one: sent.append(one) if one.method == "POST" else None)
-    page.get_by_role("button", name="Turn all off").dblclick(delay=1)
+    with page.expect_navigation(), held(page, "**/account/keys"):
+        page.get_by_role("button", name="Turn all off").dblclick(delay=1)
     expect(page.get_by_role("status").first).to_contain_text("Your keys have been changed.")
     assert len(sent) == 1
-    page.evaluate("""() => { const form = document.querySelector("#keys form");
-        form.requestSubmit(); form.requestSubmit(); form.requestSubmit(); }""")
-    page.wait_for_load_state("networkidle")
+    with page.expect_navigation():
+        page.evaluate("""() => { const form = document.querySelector("#keys form");
+            form.requestSubmit(); form.requestSubmit(); form.requestSubmit(); }""")
     assert len(sent) == 2

@@ -9,7 +9,17 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import SignIn, Site
-from tests.browser.label_page import DESKTOP, PHONE, VIEWS, violations
+from tests.browser.label_page import (
+    DESKTOP,
+    PHONE,
+    VIEWS,
+    follow,
+    follow_key,
+    held,
+    violations,
+    wait_for_grid,
+    wait_for_observers,
+)
 
 ADDRESS = "/grid?label=left&source=model&size=24"
 
@@ -20,19 +30,20 @@ def _nobody_holds_anything(site: Site) -> None:
 
 
 def open_grid(page: Page) -> list[int]:
-    """Go there; returns the pictures in their order."""
+    """Go there and wait until it answers to keys; returns the pictures in their order."""
     page.goto(ADDRESS)
+    wait_for_grid(page)
     names = page.locator("select").evaluate_all("all => all.map(one => one.name)")
     return [int(name.removeprefix("answer-")) for name in names]
 
 
 def confirm(page: Page) -> None:
     """Enter, again for each part of the page that was not on the screen before."""
-    with page.expect_response(lambda answer: answer.request.method == "POST"):
+    with page.expect_navigation(), held(page, "**/grid"):
         for _ in range(20):
+            wait_for_observers(page)
             page.keyboard.press("Enter")
-            page.wait_for_timeout(150)
-            if "stored" in page.locator("main").inner_text():
+            if page.locator("#confirm[aria-disabled]").count():
                 break
     expect(page.get_by_role("status").first).to_contain_text("answers have been stored")
 
@@ -71,8 +82,8 @@ def test_by_keyboard_alone(site: Site, sign_in: SignIn) -> None:
     expected = dict.fromkeys(images, "left")
     expected |= {images[1]: "right", images[23]: "unsure", images[below - 1]: "center"}
     assert stored(site, person.username) == expected
-    page.wait_for_function(f"() => {focus}?.endsWith('left')")  # the next page is ready for keys
-    page.keyboard.press("z")
+    wait_for_grid(page)
+    follow_key(page, "z")
     expect(page.get_by_role("status").first).to_contain_text("24 answers have been undone.")
     expect(page.locator(".tile.changed")).to_have_count(3)
     assert all(vote.superseded_at for vote in site.votes_of(person.username))
@@ -81,10 +92,9 @@ def test_by_keyboard_alone(site: Site, sign_in: SignIn) -> None:
 def test_what_was_not_on_the_screen_is_not_confirmed(site: Site, sign_in: SignIn) -> None:
     person = sign_in(viewport={"width": 700, "height": 500})
     open_grid(person.page)
-    person.page.wait_for_timeout(300)
     person.page.keyboard.press("Enter")
     expect(person.page.locator("#said")).to_contain_text("images below first")
-    assert person.page.evaluate("scrollY") > 0
+    person.page.wait_for_function("() => scrollY > 0")
     assert site.votes_of(person.username) == []
 
 
@@ -100,7 +110,7 @@ def test_by_touch(site: Site, sign_in: SignIn) -> None:
     page.evaluate("scrollTo(0, document.body.scrollHeight)")
     for top in range(0, 4000, 400):
         page.evaluate(f"scrollTo(0, {top})")
-        page.wait_for_timeout(60)
+        wait_for_observers(page)
     page.locator("#confirm").tap()
     expect(page.get_by_role("status").first).to_contain_text(
         "24 answers have been stored, 1 of them"
@@ -111,8 +121,8 @@ def test_by_touch(site: Site, sign_in: SignIn) -> None:
 def test_two_presses_store_once(site: Site, sign_in: SignIn) -> None:
     person = sign_in(viewport={"width": 1280, "height": 1400})
     images = open_grid(person.page)
-    person.page.wait_for_timeout(300)
-    person.page.locator("#confirm").dblclick()
+    with held(person.page, "**/grid"):
+        person.page.locator("#confirm").dblclick()
     expect(person.page.get_by_role("status").first).to_contain_text("24 answers have been stored")
     assert len(site.votes_of(person.username)) == len(images)
 
@@ -122,15 +132,15 @@ def test_without_scripts(site: Site, sign_in: SignIn) -> None:
     page = person.page
     page.goto("/grid")
     page.get_by_label("the model").check()
-    page.get_by_role("button", name="Show images").click()
-    expect(page.locator("select")).to_have_count(24)  # waits for the page
+    follow(page.get_by_role("button", name="Show images"))
+    expect(page.locator("select")).to_have_count(24)
     page.get_by_label("Image 5 of 24").select_option("right")
-    page.get_by_role("button", name="Confirm 24 images").click()
+    follow(page.get_by_role("button", name="Confirm 24 images"))
     expect(page.get_by_role("status").first).to_contain_text(
         "24 answers have been stored, 1 of them"
     )
     assert list(stored(site, person.username).values()).count("right") == 1
-    page.get_by_role("button", name="Undo the last page").click()
+    follow(page.get_by_role("button", name="Undo the last page"))
     expect(page.get_by_label("Image 5 of 24")).to_have_value("right")
 
 
@@ -139,14 +149,14 @@ def test_accessible_and_grey(
     site: Site, sign_in: SignIn, device: dict[str, Any], scheme: str
 ) -> None:
     person = sign_in(color_scheme=scheme, reduced_motion="reduce", **device)
-    for address in ("/grid", ADDRESS):
-        person.page.goto(address)
-        assert violations(person) == []
+    person.page.goto("/grid")
+    assert violations(person) == []
+    open_grid(person.page)
+    assert violations(person) == []
     person.page.keyboard.press("3")
     person.page.mouse.move(0, 0)
     assert violations(person) == []
-    colour = person.page.evaluate("getComputedStyle(document.body).backgroundColor")
-    assert colour == "rgb(122, 122, 122)"
+    expect(person.page.locator("body")).to_have_css("background-color", "rgb(122, 122, 122)")
     sizes = person.page.locator("button.tile img").evaluate_all(
         "all => all.map(one => one.getBoundingClientRect().width / 64)"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections import Counter
 from collections.abc import Callable
 
@@ -16,19 +17,31 @@ from labeler.campaigns.service import CampaignPlan
 from labeler.models.accounts import Annotator
 from labeler.models.campaigns import Campaign
 from labeler.models.voting import Vote
-from tests.browser.conftest import IMAGES, RULES, SignIn, Site
-from tests.browser.label_page import EMPTY, KEYS, Diary, open_label_page, shown_image, violations
+from tests.browser.conftest import IMAGES, RULES, WAIT_MS, SignIn, Site
+from tests.browser.label_page import (
+    KEYS,
+    Diary,
+    answer_by_key,
+    follow,
+    label_page_opens,
+    open_label_page,
+    shown_image,
+    violations,
+    wait_until_sent,
+)
 
 PASSWORD = "a sentence that is long"
 TEN = ["ArrowLeft", "ArrowUp", "ArrowRight", "u", "ArrowLeft"] * 2
 CONTROL, SHIFT = 2, 8  # as the protocol of the browser's tools numbers them
 MEASURE = """() => {
   window.waits = [];
-  let pressed = 0;
+  let pressed = 0, last = null;
   addEventListener("keydown", () => { pressed = performance.now(); }, true);
   new MutationObserver(() => requestAnimationFrame(() => {
     const picture = document.querySelector("#stage img");
-    if (picture?.complete) window.waits.push(performance.now() - pressed);
+    if (!picture?.complete || picture === last) return;
+    last = picture;
+    window.waits.push(performance.now() - pressed);
   })).observe(document.getElementById("stage"), { childList: true });
 }"""
 
@@ -48,7 +61,7 @@ def join(page: Page, link: str, username: str) -> None:
     page.goto(link)
     page.fill("#username", username)
     page.fill("#password", PASSWORD)
-    page.get_by_role("button", name="Create account").click()
+    follow(page.get_by_role("button", name="Create account"))
 
 
 def test_from_the_invite_to_ten_labels(site: Site, chromium: Browser) -> None:
@@ -56,16 +69,16 @@ def test_from_the_invite_to_ten_labels(site: Site, chromium: Browser) -> None:
     tag = secrets.token_hex(4)
     admin = chromium.new_context(base_url=site.url).new_page()
     join(admin, site.admin_link(), f"admin-{tag}")
-    admin.get_by_role("link", name="People", exact=True).click()
-    admin.get_by_role("link", name="Invites").click()
+    follow(admin.get_by_role("link", name="People", exact=True))
+    follow(admin.get_by_role("link", name="Invites"))
     admin.get_by_label("Who it is for").fill("Monday")
-    admin.get_by_role("button", name="Create link").click()
+    follow(admin.get_by_role("button", name="Create link"))
     link = admin.locator("#link").input_value()
 
     student = chromium.new_context(base_url=site.url).new_page()
     join(student, link, f"student-{tag}")
-    student.get_by_role("link", name="Start labelling").click()
-    open_label_page(student)
+    with label_page_opens(student):
+        student.get_by_role("link", name="Start labelling").click()
     diary = Diary(student)
     for key in TEN[:4]:
         diary.press(key)
@@ -173,7 +186,8 @@ def test_two_windows_at_once(site: Site, sign_in: SignIn) -> None:
         for diary in diaries:
             diary.press(key)
     person.context.set_offline(False)
-    diaries[0].wait_until_sent()
+    for diary in diaries:
+        diary.wait_until_sent()
     votes = site.votes_of(person.username)
     assert len({vote.request_id for vote in votes}) == len(votes) == 4
     current = {vote.image_id: vote.answer for vote in votes if vote.superseded_at is None}
@@ -188,9 +202,9 @@ def test_a_refused_vote_is_said_and_dropped(site: Site, sign_in: SignIn) -> None
         "**/label/votes",
         lambda route: route.fulfill(status=409, content_type="application/json", body=refusal),
     )
-    Diary(person.page).press("ArrowLeft")
+    answer_by_key(person.page, "ArrowLeft")
     expect(person.page.get_by_role("alert")).to_contain_text("Too late for this one.")
-    person.page.wait_for_function(EMPTY)
+    wait_until_sent(person.page)
     expect(person.page.locator("#count")).to_contain_text("0 answered")
 
 
@@ -202,7 +216,6 @@ def test_a_captive_portal_is_not_an_acknowledgement(site: Site, sign_in: SignIn)
     diary.press("ArrowLeft")
     expect(person.page.locator("#connection")).to_have_text("Offline: 1 vote kept here")
     person.page.unroute("**/label/votes")
-    diary.acknowledged.clear()
     diary.wait_until_sent()
     assert_stored_once(site, person.username, diary)
 
@@ -233,9 +246,10 @@ def test_next_picture_at_the_key_press(
     open_label_page(person.page)
     person.page.evaluate(MEASURE)
     diary = Diary(person.page)
-    for key in TEN * 2:
+    for number, key in enumerate(TEN * 2, 1):
         diary.press(key)
-        person.page.wait_for_timeout(300)
+        person.page.wait_for_function("count => window.waits.length === count", arg=number)
+        person.page.wait_for_timeout(300)  # as somebody does who looks at a picture
     diary.wait_until_sent()
     waits = sorted(person.page.evaluate("window.waits"))
     record_testsuite_property("next_picture_median_ms", round(waits[len(waits) // 2], 1))
@@ -252,7 +266,7 @@ def test_a_vote_brings_the_next_pictures(site: Site, sign_in: SignIn) -> None:
     diary = Diary(person.page)
     for key in TEN:
         diary.press(key)
-        person.page.wait_for_function(EMPTY)
+        wait_until_sent(person.page)
     calls = [address for address in asked if not address.startswith("/images/")]
     assert calls == ["/label/votes"] * len(TEN)
     assert_stored_once(site, person.username, diary)
@@ -274,14 +288,13 @@ def test_pictures_stay_in_hand_as_long_as_the_page_is_used(site: Site, sign_in: 
     def advance(milliseconds: int) -> None:
         """Let each timer fire at most once, then let the site answer before time goes on."""
         person.page.clock.fast_forward(milliseconds)
-        person.page.wait_for_timeout(100)
-        for _ in range(500):
-            if len(ended) >= len(asked):
-                return
+        deadline = time.monotonic() + WAIT_MS / 1000
+        while len(ended) < len(asked):
+            assert time.monotonic() < deadline, "a request has not ended"
             person.page.wait_for_timeout(20)
-        pytest.fail("a request has not ended")
 
-    advance(half + 100)
+    with person.page.expect_request("**/label/leases"):
+        advance(half + 100)
     assert asked == [f"{site.url}/label/leases"]
     after = site.lease_ends(person.username)
     assert after.keys() == before.keys()
@@ -302,18 +315,17 @@ def test_a_mirrored_picture_is_seen_mirrored(site: Site, sign_in: SignIn) -> Non
     with site.ruled_by(mirror_views=True):
         open_label_page(person.page)
         seen = {}
-        for key in TEN:
+        for key in TEN * 2:  # all of them the same way round: once in 500 000 times
             style = "e => getComputedStyle(e).transform"
             turned = (
                 person.page.locator("#stage img").evaluate(style) == "matrix(-1, 0, 0, 1, 0, 0)"
             )
-            diary = Diary(person.page)
-            seen[diary.press(key)] = turned
-            diary.wait_until_sent()
+            seen[answer_by_key(person.page, key)] = turned
+            wait_until_sent(person.page)
         assert set(seen.values()) == {True, False}
         votes = site.votes_of(person.username)
         assert {vote.image_id: vote.mirrored for vote in votes} == seen
-        for vote, key in zip(votes, TEN, strict=True):
+        for vote, key in zip(votes, TEN * 2, strict=True):
             said = KEYS[key]
             assert vote.answer == (swapped.get(said, said) if vote.mirrored else said)
 
@@ -332,7 +344,7 @@ def test_the_page_says_why_there_is_no_picture(site: Site, sign_in: SignIn) -> N
     held = len(site.votes_of(person.username))
     assert held == site.settings.prefetch + 1, "what was in hand could still be answered"
     assert violations(person) == []
-    person.page.get_by_role("link", name="Read the guide").click()
+    follow(person.page.get_by_role("link", name="Read the guide"))
     expect(person.page.get_by_role("heading", level=1)).to_have_text("How to judge the light")
 
 
@@ -396,12 +408,12 @@ def test_without_scripts(site: Site, sign_in: SignIn) -> None:
     pressed = {}
     for answer in ("Left", "Unsure", "Right"):
         pressed[shown_image(page)] = answer.lower()
-        page.get_by_role("button", name=answer).click()
-    page.get_by_role("button", name="Undo").click()
+        follow(page.get_by_role("button", name=answer))
+    follow(page.get_by_role("button", name="Undo"))
     assert shown_image(page) == list(pressed)[-1]
     pressed[shown_image(page)] = "center"
-    page.get_by_role("button", name="Center").click()
-    page.get_by_role("link", name="Help").click()
+    follow(page.get_by_role("button", name="Center"))
+    follow(page.get_by_role("link", name="Help"))
     expect(page.get_by_role("heading", level=1)).to_have_text("How to judge the light")
     votes = site.votes_of(person.username)
     assert {v.image_id: v.answer for v in votes if v.superseded_at is None} == pressed
@@ -414,7 +426,7 @@ def test_label_everything(site: Site, sign_in: SignIn) -> None:
     for _ in range(IMAGES):
         stage.wait_for()
         person.page.keyboard.press("1")
-    person.page.wait_for_function(EMPTY, timeout=60_000)  # all are sent, however busy the machine
+    wait_until_sent(person.page)
     expect(person.page.get_by_role("heading", name="Thank you")).to_be_visible()
     votes = site.votes_of(person.username)
     assert len({vote.image_id for vote in votes}) == len(votes)
@@ -479,13 +491,15 @@ def test_a_person_changes_between_two_campaigns_and_loses_nothing(
         diary = Diary(page)
         diary.press("ArrowLeft")
         diary.wait_until_sent()
-        page.reload()
+        with label_page_opens(page):
+            page.reload()
         expect(page.locator("#campaign-name")).to_have_text("faces")
         assert violations(person) == []
         other = person.context.new_page()
         open_label_page(other)
         other.locator(".chooser summary").click()
-        other.get_by_role("button", name=f"beside {person.username}").click()
+        with label_page_opens(other):
+            other.get_by_role("button", name=f"beside {person.username}").click()
         expect(other.locator("#answers [name=campaign_id]")).to_have_value(str(made))
         person.context.set_offline(True)  # the first window still shows an image of `faces`
         diary.press("ArrowRight")

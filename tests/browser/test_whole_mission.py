@@ -28,7 +28,13 @@ from labeler.database.engine import Database
 from labeler.models.studio import HeadTurn
 from labeler.models.subsets import Subset
 from tests.browser.conftest import ROOT, Person, Site, environment, free_port
-from tests.browser.label_page import DESKTOP, PHONE, violations
+from tests.browser.label_page import (
+    DESKTOP,
+    PHONE,
+    label_page_opens,
+    violations,
+    wait_until_sent,
+)
 from tests.rotation.modelling import tiny_folder
 
 pytestmark = pytest.mark.slow
@@ -95,10 +101,15 @@ class Mission:
         """Follow the first link of this name in the main part, or else in a menu."""
         inside = self.page.get_by_role("main").get_by_role("link", name=name, exact=True)
         anywhere = self.page.get_by_role("link", name=name, exact=True)
-        self.click((inside if inside.count() else anywhere).first)
+        self.follow((inside if inside.count() else anywhere).first)
 
     def button(self, name: str) -> None:
-        self.click(self.page.get_by_role("button", name=name, exact=True).first)
+        self.follow(self.page.get_by_role("button", name=name, exact=True).first)
+
+    def follow(self, what: Locator) -> None:
+        """Click what leads to another page, and wait until that is loaded."""
+        with self.page.expect_navigation():
+            self.click(what)
 
     def choose(self, label: str, value: str) -> None:
         self.page.get_by_label(label, exact=True).select_option(value)
@@ -135,14 +146,6 @@ def fresh_site(tmp_path: Path) -> Iterator[Site]:
     yield running
     running.kill()
     db.dispose()
-
-
-@pytest.fixture(autouse=True)
-def patience() -> Iterator[None]:
-    """A page may take long on a busy machine."""
-    expect.set_options(timeout=60_000)
-    yield
-    expect.set_options(timeout=5_000)
 
 
 @pytest.fixture
@@ -193,14 +196,14 @@ def sign_up(mission: Mission, link: str) -> None:
     mission.fill("User name", "ada")
     mission.fill("Password", PASSWORD)
     mission.button("Create account")
-    mission.page.wait_for_url(lambda address: "/join/" not in address)
+    expect(mission.page).not_to_have_url(re.compile("/join/"))
     mission.show("02-signed-in")
 
 
 def label(mission: Mission) -> None:
     """Answer by keys, as the brighter half of the picture says."""
     page = mission.page
-    with page.expect_response(lambda answer: answer.url.endswith("/label/leases")):
+    with label_page_opens(page):
         mission.link("Label")
     stage = page.locator("#stage img")
     for _ in range(LABELLED):
@@ -209,6 +212,7 @@ def label(mission: Mission) -> None:
         before, seen = stage.get_attribute("src"), stage.evaluate(BRIGHTER)
         mission.press("ArrowUp" if abs(seen) < 0.06 else "ArrowRight" if seen > 0 else "ArrowLeft")
         expect(stage).not_to_have_attribute("src", before or "")
+    wait_until_sent(page)
     expect(page.locator("#count")).to_contain_text(f"{LABELLED} answered")
     mission.show("03-label")
 
@@ -260,9 +264,10 @@ def order_turn(mission: Mission) -> None:
     mission.button("Show it")
     expect(page.locator("figure.source img")).to_be_visible()
     mission.show("11-too-few")
-    mission.click(page.get_by_text("More", exact=True))
-    mission.fill("Fewest pictures at each angle", str(FEWEST))
     mission.button("Use pictures of any light")
+    mission.click(page.get_by_text("More", exact=True))
+    with page.expect_response("**/studio/preview"):  # the numbers are counted again
+        mission.fill("Fewest pictures at each angle", str(FEWEST))
     expect(page.locator("#clusters table")).to_be_visible()
     expect(page.locator("#clusters .too-few")).to_have_count(0)
     mission.click(page.get_by_text("Show some of the pictures"))

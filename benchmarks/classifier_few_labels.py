@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -25,7 +26,7 @@ import torch
 from end_to_end import brighter_half
 from tqdm import tqdm
 
-from labeler.light_classifier.face_features import face_features
+from labeler.light_classifier.face_features import N_FEATURES, face_features
 from labeler.light_classifier.features import without_contrast
 from labeler.light_classifier.mirror_logistic import CENTER, fit
 from rotation.data.celeba import read_tables
@@ -39,11 +40,14 @@ TURNED_DEG = 25.0
 Table = dict[str, np.ndarray]
 
 
-def read_batch(files: list[tuple[str, bytes]]) -> tuple[np.ndarray, list[float], list[int]]:
+def read_batch(path: Path, names: list[str]) -> tuple[np.ndarray, list[float], list[int]]:
     """Features, yaws in degrees and the annotators' labels of some images."""
     torch.set_num_threads(1)
-    pairs = find_pairs([decode(data, name).convert("RGB") for name, data in files])
-    labels = [LABELS.index(brighter_half(data)) for _, data in files]
+    with open_source(path) as source:
+        files = [source.read(name) for name in names]
+    images = [decode(data, name).convert("RGB") for name, data in zip(names, files, strict=True)]
+    pairs = find_pairs(images)
+    labels = [LABELS.index(brighter_half(data)) for data in files]
     return face_features([read_pair(pair) for pair in pairs]), [p.yaw_deg for p in pairs], labels
 
 
@@ -51,9 +55,10 @@ def read_all(path: Path) -> Table:
     """Features, yaws, labels and people of all images in which a face was found."""
     with open_source(path) as source:
         names = list(source.names())
-        files = ([(n, source.read(n)) for n in names[at : at + BATCH]] for at in _starts(names))
-        with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-            found = list(tqdm(pool.map(read_batch, files), total=len(_starts(names)), disable=None))
+    batches = [names[start : start + BATCH] for start in range(0, len(names), BATCH)]
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        read = pool.map(partial(read_batch, path), batches)
+        found = list(tqdm(read, total=len(batches), disable=None))
     people = identities(path, names)
     features, yaws, labels = (np.concatenate(part) for part in zip(*found, strict=True))
     shown = np.isfinite(features).all(axis=1)
@@ -67,10 +72,6 @@ def identities(path: Path, names: list[str]) -> np.ndarray:
     if table is None:
         raise SystemExit(f"{path} has no identity_CelebA.txt, which this needs")
     return np.array([table.values[table.index[name], 0] for name in names])
-
-
-def _starts(names: list[str]) -> range:
-    return range(0, len(names), BATCH)
 
 
 def judge(table: Table, count: int, draws: int) -> dict[str, dict[str, float]]:
@@ -111,6 +112,8 @@ def main() -> None:
     if given.features is not None and given.features.exists():
         with np.load(given.features) as stored:
             table = dict(stored)
+        if table["features"].shape[1] != N_FEATURES:
+            raise SystemExit(f"{given.features} has features of another version: remove it")
     else:
         table = read_all(given.images)
         if given.features is not None:

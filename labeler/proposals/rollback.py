@@ -62,7 +62,7 @@ def restore_run(
         landmarks = landmarks_of(session, dataset.id) if missing else {}
     made = ProposalBatch()
     if model is not None:
-        crops = run.method != training.method()
+        crops = training.reads_crops(run.method)
         read = FeatureReader(dataset.path, processes, cache, landmarks, crops)
         made = propose(db, run_id, read, missing, model, progress=progress)
     with db.write() as session:

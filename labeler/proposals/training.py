@@ -83,6 +83,14 @@ def methods() -> tuple[str, ...]:
     return tuple(METHODS)
 
 
+def reads_crops(method: str) -> bool:
+    """Return whether models of this method read fixed crops, as those of version 0.1.0 do."""
+    from labeler.light_classifier.features import CROP
+    from labeler.light_classifier.training import METHODS
+
+    return METHODS[method] is CROP
+
+
 def settings() -> dict[str, Any]:
     """Return the settings of the training, which are stored with a run."""
     from labeler.light_classifier.mirror_logistic import INVERSE_PENALTY, PRIOR_WEIGHT

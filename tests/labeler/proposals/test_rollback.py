@@ -15,6 +15,7 @@ from labeler.consensus.store import rebuild
 from labeler.database.engine import Database
 from labeler.errors import Conflict, NotFound
 from labeler.light_classifier.face_features import N_ODD
+from labeler.light_classifier.features import CELLS, CROP, FeatureKind
 from labeler.light_classifier.mirror_logistic import MirrorLogistic
 from labeler.light_classifier.storage import model_to_bytes
 from labeler.light_classifier.training import METHOD
@@ -40,11 +41,11 @@ from tests.labeler.lit_faces import add_people, cycle_labels, register, write_fa
 COUNT = 12
 
 
-def biased(center: float) -> MirrorLogistic:
+def biased(center: float, n_odd: int = N_ODD) -> MirrorLogistic:
     """A model that looks at the rendered heads' opinion alone, with a leaning to `center`."""
-    odd = np.zeros(N_ODD)
+    odd = np.zeros(n_odd)
     odd[-1] = 0.1
-    return MirrorLogistic(odd, np.zeros(2 * N_ODD), np.zeros(2 * N_ODD), 0.0, center)
+    return MirrorLogistic(odd, np.zeros(2 * n_odd), np.zeros(2 * n_odd), 0.0, center)
 
 
 def make_run(db: Database, dataset_id: int, center: float) -> int:
@@ -178,6 +179,26 @@ def test_refusals(any_db: Database, faces: int) -> None:
     with pytest.raises(Conflict, match="no stored model"):
         restore_run(any_db, first)
     assert current_id(any_db, faces) == second
+
+
+@pytest.mark.parametrize(
+    ("method", "kind"), [("mirror-logistic-2", CROP), ("mirror-logistic-3", CELLS)]
+)
+def test_a_run_of_a_former_method_makes_its_proposals_again(
+    any_db: Database, faces: int, method: str, kind: FeatureKind
+) -> None:
+    """Its model knows other features, which are read for it."""
+    first = make_run(any_db, faces, -1.0)
+    make_run(any_db, faces, 1.0)
+    former = model_to_bytes(biased(-1.0, kind.n_odd))
+    with any_db.write() as session:
+        changed = {"method": method, "model": former}
+        session.execute(update(ModelRun).where(ModelRun.id == first).values(changed))
+        session.execute(delete(Proposal).where(Proposal.model_run_id == first))
+    assert restore_run(any_db, first) == COUNT
+    made = chances(any_db, first)
+    assert len(made) == COUNT
+    assert len(set(made)) > 1
 
 
 def test_a_run_without_a_model_goes_by_the_proposals_it_has(any_db: Database, faces: int) -> None:

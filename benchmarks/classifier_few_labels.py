@@ -31,11 +31,11 @@ from labeler.light_classifier.features import without_contrast
 from labeler.light_classifier.mirror_logistic import CENTER, fit
 from rotation.data.celeba import read_tables
 from rotation.data.decoding import decode
+from rotation.data.labels import LABELS
 from rotation.data.sources import open_source
 from rotation.faces.face_pairs import find_pairs, read_pair
 
 BATCH = 32
-LABELS = ("left", "center", "right")
 TURNED_DEG = 25.0
 Table = dict[str, np.ndarray]
 
